@@ -1,0 +1,1 @@
+"""The demonstration: `make demo`, and the sample service that it and the tests deploy."""

@@ -1,0 +1,1 @@
+"""The sample service of the demo and of the tests: small, real, and able to fail on request."""
