@@ -9,9 +9,10 @@ from typing import Any
 import pulumi
 import pulumi_docker as docker
 
-from components.agenda import Agenda, agenda, trouble
+from components.agenda import Agenda, agenda
 from components.analysis import Analysis, AnalysisArgs
 from components.database import Database, DatabaseArgs
+from components.drift import trouble
 from components.functional_gate import FunctionalGate, FunctionalGateArgs, functional_test
 from components.health_gate import HealthGate, HealthGateArgs
 from components.maintenance import Maintenance, MaintenanceArgs

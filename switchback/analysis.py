@@ -88,7 +88,8 @@ def _report(engine: Engine, spec: Analyse, last: Event) -> list[str]:
         return [f"Analysis ended: {what}", still_serving(engine, spec.place)]
     if last.kind == "broken":
         what = "the release still has the traffic, and the next `pulumi up` watches it again."
-        return [f"Analysis broke off: {what}", *(f"  {reason}" for reason in last.reasons)]
+        lines = [f"Analysis broke off: {what}", *(f"  {reason}" for reason in last.reasons)]
+        return [*lines, still_serving(engine, spec.place), *next_steps(["pulumi up   # watch it again"])]
     outcome, _, inconclusive = last.text.partition("-")
     seconds = f" {last.number:.1f} s after the switch" if outcome == "back" else ""
     what = "is inconclusive, and onInconclusive is revert," if inconclusive else "failed,"

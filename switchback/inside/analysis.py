@@ -13,6 +13,7 @@ import msgspec
 
 from switchback.events import Event, tell
 from switchback.inside import ledger
+from switchback.inside.clock import Clock
 from switchback.inside.synthetic import Synthesist, unanswered
 from switchback.inside.turn import pointed, rehearse, turn
 from switchback.judgement import Sample, Verdict, judge
@@ -27,6 +28,7 @@ _TELL_EVERY = 5.0  # seconds
 _MISSED = 30  # requests that should have come by now, and none has: then we ask ourselves
 _ANSWER_WITHIN = 5.0  # seconds
 _SETTLE = 0.5  # seconds until the last lines of a bake have come through the proxy's buffer and the meter
+_CLOCK_SET = "the clock of the Docker host was set {} meanwhile, so what was counted does not cover the bake"
 
 
 class Watch:
@@ -43,6 +45,7 @@ class Watch:
             if old[target.service] != target.container
         ]
         self.fresh = tuple(name for name in trial.containers if name not in old.values())
+        self.clock, self.set_by = Clock(), 0.0  # seconds by which the wall clock was set since the trial began
         self.heard: set[str] = set()  # services that were asked because nothing was heard of them
         self.back = [msgspec.structs.replace(target, container=old[target.service]) for target in routed]
 
@@ -51,7 +54,8 @@ class Watch:
         shared = whole(pointed()) != pointed()
         steps = self.spec.shares if shared and self.spec.shares else (100,)
         reasons: tuple[str, ...] = ()
-        began, whole_at = self.trial.at, self.trial.at if not shared else 0.0
+        began = min(self.trial.at, time.time())  # what lies ahead was written before the clock was set back
+        whole_at = began if not shared else 0.0
         for number, share in enumerate(steps):
             if number:
                 turned = turn(self.spec.place, self._files(share), self.spec.targets)
@@ -90,19 +94,25 @@ class Watch:
             whole_at: Unix time since when the old releases get nothing; 0 while they still do.
             share: Percent of the traffic.
         """
-        deadline, told = since + self.spec.bake, time.monotonic()
+        left = min(max(0.0, since + self.spec.bake - time.time()), self.spec.bake)
+        told, deadline, set_by = time.monotonic(), time.monotonic() + left + _SETTLE, self.set_by
         with Synthesist(self.spec, shared=share < 100) as synthesist:
             while True:
                 time.sleep(_LOOK_EVERY)
                 lease = ledger.read().lease
                 if lease is None or lease.owner != self.claim.lease.owner:
                     return "lost", ()
-                over = time.time() >= deadline + _SETTLE
+                if step := self.clock.step():
+                    self.set_by += step
+                    since, whole_at = since + step, whole_at and whole_at + step
+                over = time.monotonic() >= deadline
                 verdicts = self._judged(since, whole_at or time.time(), over=over)
                 if bad := [(t, v) for t, v in verdicts if v.kind == "fail"]:
                     return "fail", _said(bad)
                 if silent := self._silent(verdicts, since, share):
                     return "fail", silent
+                if over and self.set_by != set_by:
+                    return "inconclusive", (_CLOCK_SET.format("forward" if self.set_by > set_by else "back"),)
                 if over:
                     kind = "inconclusive" if any(v.kind == "inconclusive" for _, v in verdicts) else "pass"
                     return kind, _said([(t, v) for t, v in verdicts if kind == "pass" or v.kind == kind])
@@ -138,7 +148,7 @@ class Watch:
     def _judged(self, since: float, old_until: float, *, over: bool) -> list[tuple[Target, Verdict]]:
         """What is known of each release by now."""
         try:
-            cells = ask(self.trial.at - self.spec.baseline, time.time())
+            cells = ask(self.trial.at + self.set_by - self.spec.baseline, time.time())
         except MeterError as failed:
             # Without the figures nothing is known: at the end that is its own answer, never a pass and never a revert.
             said = (f"the requests can't be counted: {failed}",)
@@ -168,7 +178,7 @@ class Watch:
         ledger.let_go(self.claim.lease)
         more = turned.wrong if turned and turned.wrong else ()
         text = f"{outcome}-inconclusive" if inconclusive else outcome
-        tell(Event(kind="failed", reasons=(*reasons, *more), text=text, number=at - self.trial.at))
+        tell(Event(kind="failed", reasons=(*reasons, *more), text=text, number=at - self.trial.at - self.set_by))
         return 1
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import psutil
 
 from bench.load import Load
+from switchback.proxies import DRIVERS
 from tests.integration.world import ROOT, World, python
 
 _PATIENCE = 60.0  # seconds until a test gives up waiting; no test is about how long
@@ -96,11 +97,30 @@ def in_toolbox(world: World, *argv: str) -> str:
     return said.decode()
 
 
+# Runs in the toolbox.
+_PROCESSES = r"""
+import pathlib, sys
+for entry in pathlib.Path("/proc").glob("[0-9]*"):
+    if (entry / "cmdline").read_bytes().split(b"\0")[1:3] == [b"-m", sys.argv[1].encode()]:
+        print(entry.name)
+"""
+
+
+def process_in_toolbox(world: World, module: str) -> str:
+    """The id of the process that runs a module in the toolbox, as the toolbox counts; empty when none does."""
+    return in_toolbox(world, "python3", "-c", _PROCESSES, module).strip()
+
+
 def links(world: World) -> dict[str, str]:
     """Where the links on the shared volume lead: `pointer/current`, `config/verified`, …"""
     script = "cd /run/switchback; for l in pointer/current pointer/verified config/current config/verified; do"
     told = in_toolbox(world, "sh", "-c", f'{script} echo "$l $(readlink $l)"; done')
     return dict(line.partition(" ")[::2] for line in told.splitlines())
+
+
+def config_file(world: World) -> str:
+    """Where the proxy's configuration is, on the shared volume."""
+    return f"/run/switchback/config/current/{DRIVERS[world.kind].FILENAME}"
 
 
 def resources(world: World) -> list[dict[str, Any]]:

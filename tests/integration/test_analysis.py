@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from bench.load import Load
-from tests.integration.breaking import in_toolbox, kill_family, links, until
+from tests.integration.breaking import in_toolbox, kill_family, links, process_in_toolbox, until
 from tests.integration.conftest import MakeWorld
 from tests.integration.world import World
 
@@ -211,7 +211,7 @@ def test_fault_14_an_update_that_is_killed_in_its_bake_is_watched_to_the_end(cad
     offer(world, ERROR_SHARE="0.3")
     with users(world, seconds=2) as load:
         update = world.popen("up", "--yes")
-        until("release 2 takes traffic", lambda: '"trial":{' in record(world), every=0.02)
+        until("release 2 is watched", lambda: process_in_toolbox(world, "switchback.inside.analysis") != "")
         kill_family(update)
         until("the watch in the toolbox takes it back", lambda: '"reverted":{"' in record(world))
         assert world.serving() == "1"
@@ -236,6 +236,27 @@ def test_fault_15_a_bake_that_is_cut_short_is_made_up_for_by_the_next_update(cad
         assert ": accepted" in done.text
     assert world.serving() == "2"
     assert load.tally.total_failed == 0, load.tally.reasons
+    assert set(world.up().summary) == {"same"}
+
+
+def test_B4_a_toolbox_that_is_removed_in_the_bake_leaves_the_release_to_the_next_update(caddy_world: World) -> None:
+    world = live(caddy_world, bake=10)
+    offer(world)
+    with users(world, seconds=2) as load:
+        update = world.popen("up", "--yes")
+        until("release 2 is watched", lambda: process_in_toolbox(world, "switchback.inside.analysis") != "")
+        world.part("toolbox").remove(force=True)
+        said, _ = update.communicate(timeout=120)
+        assert update.returncode != 0, said
+        assert (
+            "Analysis broke off: the release still has the traffic, and the next `pulumi up` watches it again" in said
+        )
+        assert "Still serving: web 2 (green)." in said
+        assert f"{world.name}-toolbox does not exist" in world.pulumi("preview", "--diff").text
+        done = world.must_up()
+        assert ": accepted" in done.text
+    assert load.tally.total_failed == 0, load.tally.reasons
+    assert world.serving() == "2"
     assert set(world.up().summary) == {"same"}
 
 

@@ -13,21 +13,20 @@ from docker.models.containers import Container
 from switchback.docker_host import Engine
 from switchback.observe import observe
 from switchback.proxies import DRIVERS
-from tests.integration.breaking import in_toolbox, links, load, until, until_serves
+from tests.integration.breaking import config_file, in_toolbox, links, load, until, until_serves
+from tests.integration.sharing import BOTH, shared_world
 from tests.integration.world import World
 
 pytestmark = pytest.mark.integration
 
 
-@pytest.fixture(scope="module", params=["caddy", "nginx"])
-def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """A world behind each of the proxies, for all tests of this file: blue serves 1, green stands by with 2."""
-    world = World(tmp_path_factory.mktemp("drift") / "world", kind=str(request.param))
+def declare(world: World) -> None:
+    """Blue serves 1, green stands by with 2, and a database is there."""
     world.config["slots"]["green"] = {"imageTag": "2"}
     world.config["database"] = {"embedded": True, "image": "switchback/postgres:local"}
-    world.must_up()
-    yield world
-    world.close()
+
+
+shared = shared_world(declare, proxies=BOTH)
 
 
 @pytest.fixture
@@ -39,14 +38,6 @@ def world(shared: World) -> Iterator[World]:
     if not whole:
         shared.config = before
         shared.must_up()
-
-
-def kind(world: World) -> str:
-    return str(world.config["proxy"]["kind"])
-
-
-def config_file(world: World) -> str:
-    return f"/run/switchback/config/current/{DRIVERS[kind(world)].FILENAME}"
 
 
 def repaired(world: World, *said: str, served_meanwhile: bool = True, reloaded: bool = False) -> str:
@@ -74,7 +65,7 @@ def repaired(world: World, *said: str, served_meanwhile: bool = True, reloaded: 
             done = world.must_up()
         assert watched.tally.total > 0
         # There is one client of each kind, so at most one connection of each is in that state.
-        allowed = 1 if reloaded and kind(world) == "caddy" else 0
+        allowed = 1 if reloaded and world.kind == "caddy" else 0
         lost = {what: failed for what, failed in watched.tally.failed.items() if failed > allowed}
         assert lost == {}, watched.tally.reasons
     until_serves(world, "1")
@@ -136,10 +127,10 @@ def test_E3_a_configuration_edited_and_reloaded_is_put_back(world: World) -> Non
         "caddy": 's/"routes": \\[/"routes": [{"match": [{"path": ["\\/by-hand"]}], "handle": [{"handler": '
         '"static_response", "status_code": 418}], "terminal": true},/',
         "nginx": "s/^        listen 8080 default_server;/&\\n        location = \\/by-hand { return 418; }/",
-    }[kind(world)]
+    }[world.kind]
     script = 'f="$0"; sed -e "$1" $f >/tmp/edited && cat /tmp/edited >$f'
     in_toolbox(world, "sh", "-c", script, config_file(world), added)
-    assert world.part("proxy").exec_run(list(DRIVERS[kind(world)].APPLY))[0] == 0
+    assert world.part("proxy").exec_run(list(DRIVERS[world.kind].APPLY))[0] == 0
     until("the edited configuration runs", lambda: world.get("/by-hand")[0] == 418)
     done = repaired(world, f"the file of configuration {digest} was edited by hand", reloaded=True)
     assert "runs configuration" in done
@@ -147,7 +138,7 @@ def test_E3_a_configuration_edited_and_reloaded_is_put_back(world: World) -> Non
 
 
 def test_E3_another_configuration_in_the_running_proxy_is_seen_though_the_files_are_right(world: World) -> None:
-    digest, driver = links(world)["config/current"], DRIVERS[kind(world)]
+    digest, driver = links(world)["config/current"], DRIVERS[world.kind]
     proxy = world.part("proxy")
     # nginx can be given no other file than its own: it is edited, loaded, and put back.
     other = {
@@ -155,7 +146,7 @@ def test_E3_another_configuration_in_the_running_proxy_is_seen_though_the_files_
         f" exec caddy reload --config /tmp/o.json --address {getattr(driver, 'ADMIN', '')}",
         "nginx": f"cp $0 /tmp/kept && sed -e 's/{digest}/by hand/' /tmp/kept >$0"
         " && nginx -s reload -c $0; sleep 1; cat /tmp/kept >$0",
-    }[kind(world)]
+    }[world.kind]
     code, said = proxy.exec_run(["sh", "-c", other, config_file(world)])
     assert code == 0, said
     running = observe(Engine(), world.name).links.running
@@ -169,7 +160,7 @@ def test_E3_another_configuration_in_the_running_proxy_is_seen_though_the_files_
 
 def test_E3_a_slot_switched_by_hand_is_switched_back(world: World) -> None:
     green = f"{world.name}-web-green-2"
-    pointer = {"caddy": {"web": f"{green}:8080"}, "nginx": {f"web@{green}": f"{green}:8080"}}[kind(world)]
+    pointer = {"caddy": {"web": f"{green}:8080"}, "nginx": {f"web@{green}": f"{green}:8080"}}[world.kind]
     in_toolbox(
         world,
         *("python3", "-c"),
@@ -186,7 +177,7 @@ def test_E3_a_pointer_edited_in_place_is_put_back(world: World) -> None:
     script = {
         "caddy": f"echo {green}:8080 >/run/switchback/pointer/current/web",
         "nginx": f"cd /run/switchback/pointer/current && mv web@{live_name} web@{green}",
-    }[kind(world)]
+    }[world.kind]
     in_toolbox(world, "sh", "-c", script)
     until("the edit has its effect", lambda: world.serving() == "2")
     repaired(world, f"web is on {green}, declared on {live_name}")

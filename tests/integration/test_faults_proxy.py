@@ -11,6 +11,7 @@ from switchback.proxies import DRIVERS
 from switchback.specs import Configure, Place, encode
 from tests.integration.breaking import (
     SLOW_ANSWERS,
+    config_file,
     crash_proxy,
     in_toolbox,
     links,
@@ -19,19 +20,18 @@ from tests.integration.breaking import (
     stopped_in_mid_switch,
     until_serves,
 )
+from tests.integration.sharing import BOTH, shared_world
 from tests.integration.world import World
 
 pytestmark = pytest.mark.integration
 
 
-@pytest.fixture(scope="module", params=["caddy", "nginx"])
-def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """A world behind each of the proxies, for all tests of this file: blue serves 1, green stands by with 2."""
-    world = World(tmp_path_factory.mktemp("proxy") / "world", kind=str(request.param))
+def declare(world: World) -> None:
+    """Blue serves 1, green stands by with 2."""
     world.config["slots"]["green"] = {"imageTag": "2", "env": SLOW_ANSWERS}
-    world.must_up()
-    yield world
-    world.close()
+
+
+shared = shared_world(declare, proxies=BOTH)
 
 
 @pytest.fixture
@@ -44,33 +44,25 @@ def world(shared: World) -> Iterator[World]:
     assert shared.serving() == "1"
 
 
-def kind(world: World) -> str:
-    return str(world.config["proxy"]["kind"])
-
-
 def configure(world: World, text: str) -> str:
     """The specification that makes a text the proxy's configuration."""
     place = Place(
         environment=world.name,
         toolbox=f"{world.name}-toolbox",
         proxy=f"{world.name}-proxy",
-        proxy_kind=kind(world),
+        proxy_kind=world.kind,
     )
-    return encode(Configure(place=place, filename=DRIVERS[kind(world)].FILENAME, text=text, digest="0123456789ab"))
-
-
-def config_file(world: World) -> str:
-    return f"/run/switchback/config/current/{DRIVERS[kind(world)].FILENAME}"
+    return encode(Configure(place=place, filename=DRIVERS[world.kind].FILENAME, text=text, digest="0123456789ab"))
 
 
 def test_fault_08_a_configuration_that_the_proxy_refuses_is_never_applied(world: World) -> None:
     before = links(world)
     text = {"caddy": '{"apps": {"http": {"servers": "none"}}}', "nginx": "events {}\nhttp { proxy_pas x; }\n"}
     with load(world) as watched:
-        tried = procedure("configure", configure(world, text[kind(world)]))
+        tried = procedure("configure", configure(world, text[world.kind]))
     assert tried.returncode == 1
-    assert f"{kind(world)} refuses the new configuration:" in tried.stderr
-    assert {"caddy": "cannot unmarshal", "nginx": "proxy_pas"}[kind(world)] in tried.stderr  # its own words
+    assert f"{world.kind} refuses the new configuration:" in tried.stderr
+    assert {"caddy": "cannot unmarshal", "nginx": "proxy_pas"}[world.kind] in tried.stderr  # its own words
     assert "Still serving: web 1 (blue)." in tried.stderr
     assert watched.tally.total_failed == 0, watched.tally.reasons
     assert links(world) == before
@@ -83,7 +75,7 @@ def test_fault_08_a_configuration_that_is_valid_but_cannot_run_is_taken_back(wor
     running = in_toolbox(world, "cat", config_file(world))
     listening = {"caddy": ('":8080"', '":8080", "192.0.2.1:8080"'), "nginx": ("listen 8080", "listen 192.0.2.1:8080")}
     with load(world) as watched:
-        tried = procedure("configure", configure(world, running.replace(*listening[kind(world)])))
+        tried = procedure("configure", configure(world, running.replace(*listening[world.kind])))
     assert tried.returncode == 1
     assert "192.0.2.1:8080" in tried.stderr
     assert "Still serving: web 1 (blue)." in tried.stderr
@@ -94,14 +86,14 @@ def test_fault_08_a_configuration_that_is_valid_but_cannot_run_is_taken_back(wor
 
 def test_fault_09_a_dead_admin_endpoint_leaves_configuration_and_traffic_as_they_are(world: World) -> None:
     # nginx's is a signal to the process that this file names.
-    admin = {"caddy": "/tmp/caddy-admin.sock", "nginx": "/tmp/nginx.pid"}[kind(world)]
+    admin = {"caddy": "/tmp/caddy-admin.sock", "nginx": "/tmp/nginx.pid"}[world.kind]
     before, proxy = links(world), world.part("proxy")
     assert proxy.exec_run(["rm", admin])[0] == 0
     world.config["services"]["web"]["routes"] = [{"path": "/"}, {"path": "/more"}]
     with load(world) as watched:
         failed = world.up()
     assert not failed.ok
-    assert f"{kind(world)} does not run the new configuration; the former one stays:" in failed.text
+    assert f"{world.kind} does not run the new configuration; the former one stays:" in failed.text
     assert admin in failed.text
     assert "Still serving: web 1 (blue)." in failed.text
     assert f"docker restart {world.name}-proxy" in failed.text
@@ -123,7 +115,7 @@ def test_fault_09_a_dead_admin_endpoint_leaves_configuration_and_traffic_as_they
 def test_fault_10_a_proxy_that_crashes_comes_back_on_what_was_last_verified(world: World) -> None:
     before = links(world)
     green = world.container("web", "green", "2").name
-    pointer = {"caddy": {"web": f"{green}:8080"}, "nginx": {f"web@{green}": f"{green}:8080"}}[kind(world)]
+    pointer = {"caddy": {"web": f"{green}:8080"}, "nginx": {f"web@{green}": f"{green}:8080"}}[world.kind]
     # A switch that got no further than its rename.
     in_toolbox(
         world,

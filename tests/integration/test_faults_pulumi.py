@@ -27,6 +27,7 @@ from tests.integration.breaking import (
     until_runs,
     until_serves,
 )
+from tests.integration.sharing import shared_world
 from tests.integration.world import World, web
 
 pytestmark = pytest.mark.integration
@@ -34,14 +35,12 @@ pytestmark = pytest.mark.integration
 SLOW_GATE = {"START_DELAY": "20"}  # of a release whose gate is interrupted
 
 
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """A world for all tests of this file: blue serves 1, and green is there for releases."""
-    world = World(tmp_path_factory.mktemp("pulumi") / "world")
+def declare(world: World) -> None:
+    """Blue serves 1, and green is there for releases."""
     world.config["services"]["web"]["health"]["timeout"] = 30
-    world.must_up()
-    yield world
-    world.close()
+
+
+shared = shared_world(declare)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests.integration.breaking import kill_family, links, load, resources, until, until_runs
+from tests.integration.sharing import shared_world
 from tests.integration.world import ROOT, World
 
 pytestmark = pytest.mark.integration
@@ -25,14 +26,12 @@ SLOW_GATE = {"START_DELAY": "20"}  # of a release whose gate is interrupted
 PENDING = "pending operations from previous deployment"
 
 
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """A world for all tests of this file: blue serves 1, and green is there for releases."""
-    world = World(tmp_path_factory.mktemp("state") / "world")
+def declare(world: World) -> None:
+    """Blue serves 1, and green is there for releases."""
     world.config["services"]["web"]["health"]["timeout"] = 30
-    world.must_up()
-    yield world
-    world.close()
+
+
+shared = shared_world(declare)
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from docker.models.containers import Container
 from switchback.specs import Functional, FunctionalTest, Place, Target, encode
 from tests.integration.breaking import family, kill_family, load, procedure, procedure_of, until
 from tests.integration.conftest import MakeWorld
+from tests.integration.sharing import shared_world
 from tests.integration.world import World
 
 pytestmark = pytest.mark.integration
@@ -160,15 +161,7 @@ def test_B3_what_a_test_may_not_do_is_told(shared: World, test: dict[str, Any], 
     unmoved(shared, failed.text)
 
 
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """One environment for what never gets any traffic."""
-    world = World(tmp_path_factory.mktemp("functional") / "world")
-    try:
-        world.must_up()
-        yield world
-    finally:
-        world.close()
+shared = shared_world(lambda _: None)  # for what never gets any traffic
 
 
 def test_B3_an_image_that_is_nowhere_is_known_before_anything_is_made(shared: World) -> None:

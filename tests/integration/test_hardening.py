@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from docker.models.containers import Container
 
+from tests.integration.sharing import BOTH, shared_world
 from tests.integration.world import World, worker
 
 pytestmark = pytest.mark.integration
@@ -22,18 +22,14 @@ _DIAL = (
 )
 
 
-@pytest.fixture(scope="module", params=["caddy", "nginx"])
-def full(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """An environment with everything in it, behind each of the proxies."""
-    world = World(tmp_path_factory.mktemp("full") / "world", kind=str(request.param))
+def declare(world: World) -> None:
+    """An environment with everything in it."""
     world.config["services"]["jobs"] = worker()
     world.config["slots"]["green"] = {"imageTag": "2"}
     world.config["database"] = {"embedded": True, "image": "switchback/postgres:local"}
-    try:
-        world.must_up()
-        yield world
-    finally:
-        world.close()
+
+
+full = shared_world(declare, proxies=BOTH)
 
 
 def containers(world: World) -> list[Container]:

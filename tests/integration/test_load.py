@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.hammer import dropped, hammer, switches
+from bench.hammer import dropped, hammer, releases_in_place, switches
 from bench.load import KINDS
 from tests.integration.world import World
 
@@ -17,4 +17,11 @@ def test_C1_twenty_switches_under_32_clients_lose_no_request(world: World) -> No
     switch = switches(world)
     tally = hammer(world, lambda number: print(switch(number)))
     assert dropped(tally) == dict.fromkeys(KINDS, 0), tally.reasons
+    assert set(tally.served) == {"1", "2"}
+
+
+def test_C1_releases_into_the_live_slot_under_32_clients_lose_no_request(world: World) -> None:
+    world.must_up()
+    tally = hammer(world, releases_in_place(world), changes=4, minimum=2_000)
+    assert dropped(tally, 2_000) == dict.fromkeys(KINDS, 0), tally.reasons
     assert set(tally.served) == {"1", "2"}

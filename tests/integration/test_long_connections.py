@@ -15,6 +15,7 @@ import pytest
 
 from tests.integration.breaking import until
 from tests.integration.connections import Connections, Events, Socket
+from tests.integration.sharing import BOTH, shared_world
 from tests.integration.world import Outcome, World
 
 pytestmark = pytest.mark.integration
@@ -23,16 +24,14 @@ DRAIN = 15  # seconds; long enough for what a test does within it, short enough 
 STOPPED = "1001 this release is being stopped"  # what the service itself says to its WebSockets, on SIGTERM
 
 
-@pytest.fixture(scope="module", params=["caddy", "nginx"])
-def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """A world behind each of the proxies, for all tests of this file: blue serves 1, green stands by with 2."""
-    world = World(tmp_path_factory.mktemp("long") / "world", kind=str(request.param))
+def declare(world: World) -> None:
+    """Blue serves 1, green stands by with 2, and a database is there."""
     world.config["slots"]["green"] = {"imageTag": "2"}
     world.config["database"] = {"embedded": True, "image": "switchback/postgres:local"}
     world.config["proxy"]["drain"] = DRAIN
-    world.must_up()
-    yield world
-    world.close()
+
+
+shared = shared_world(declare, proxies=BOTH)
 
 
 @pytest.fixture

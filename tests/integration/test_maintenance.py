@@ -209,7 +209,7 @@ def test_C4_on_and_off_by_config_and_a_hand_is_seen(world: World) -> None:
         assert "maintenance is off: users are let in again" in world.must_up().text
         assert world.serving() == "2"
         assert socket.answers() == "1"
-    assert in_toolbox(world, "readlink", "/run/switchback/config/current") == config or kind(world) == "nginx"
+    assert in_toolbox(world, "readlink", "/run/switchback/config/current") == config or world.kind == "nginx"
 
     # It was put there by hand.
     in_toolbox(world, "touch", ON)
@@ -257,10 +257,6 @@ def test_C4_turning_it_on_and_off_loses_nothing_and_a_failed_release_lets_nobody
     world.config["activeSlot"] = "blue"
     world.must_up()
     assert world.serving() == "1"
-
-
-def kind(world: World) -> str:
-    return str(world.config["proxy"]["kind"])
 
 
 def page_of(world: World) -> tuple[int, str]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator
 
 import pytest
 
 from bench.load import Load
-from tests.integration.breaking import in_toolbox, until
+from tests.integration.breaking import in_toolbox, process_in_toolbox, until
+from tests.integration.sharing import BOTH, shared_world
 from tests.integration.world import World
 
 pytestmark = pytest.mark.integration
@@ -23,23 +23,14 @@ cells = ask(float(sys.argv[1]), 1e12, patience=60)
 print(json.dumps({name: [sum(c.requests for c in seen), sum(c.errors for c in seen),
                          sum(sum(c.buckets.values()) for c in seen)] for name, seen in cells.items()}))
 """
-_METERS = r"""
-import pathlib
-for entry in pathlib.Path("/proc").glob("[0-9]*"):
-    if (entry / "cmdline").read_bytes().split(b"\0")[1:3] == [b"-m", b"switchback.inside.meter"]:
-        print(entry.name)
-"""
 
 
-@pytest.fixture(scope="module", params=["caddy", "nginx"])
-def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """A world behind each of the proxies, for all tests of this file."""
-    world = World(tmp_path_factory.mktemp("meter") / "world", kind=str(request.param))
-    try:
-        world.must_up()
-        yield world
-    finally:
-        world.close()
+def declare(world: World) -> None:
+    """What nobody analyses is not counted."""
+    world.config["analysis"] = {"bake": 1}
+
+
+world = shared_world(declare, proxies=BOTH)
 
 
 def counted(world: World, since: float) -> dict[str, list[int]]:
@@ -58,7 +49,7 @@ def from_now(world: World) -> float:
 
 def meter_of(world: World) -> str:
     """The process id of the meter in the toolbox; empty when none runs."""
-    return in_toolbox(world, "python3", "-c", _METERS).strip()
+    return process_in_toolbox(world, "switchback.inside.meter")
 
 
 def in_proxy(world: World, script: str) -> str:

@@ -57,7 +57,7 @@ class World:
         backend: Path | None = None,
         docker_host: str = "",
     ) -> None:
-        self.home, self.name = home, name or f"t{secrets.token_hex(3)}"
+        self.home, self.kind, self.name = home, kind, name or f"t{secrets.token_hex(3)}"
         self.port = free_port()
         home.mkdir(parents=True, exist_ok=True)
         for file in ("__main__.py", "Pulumi.yaml"):

@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from components.agenda import agenda, trouble
+from components.agenda import agenda
+from components.drift import trouble
 from components.gone import taken_names
 from switchback.observation import LABEL, Observation, Seen, digest_of
 from switchback.proxies import DRIVERS
