@@ -28,6 +28,7 @@ GROUPS: list[tuple[tuple[str, ...], Callable[[set[str]], Iterable[Figure]]]] = [
     (hold.IDS, hold.measure),
     (throughput.IDS, throughput.measure),
     (updates.IDS, updates.measure),
+    (updates.FULL_IDS, updates.measure),
     (way_out.IDS, way_out.measure),
     (updates.NOOP_IDS, updates.measure),
     (verdicts.REVERT_IDS, verdicts.measure),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from components.models import Settings
-from switchback.observation import Observation
+from switchback.observation import Observation, pointed_in
 from switchback.proxies import DRIVERS
 from switchback.specs import Target
 
@@ -60,8 +60,7 @@ def misdirected(pointer: dict[str, str], seen: Observation) -> str | None:
     """Where the traffic is, against where it should be; None when it is there, and that was verified."""
     if seen.links.points_to(pointer):
         return None
-    wanted = {file.partition("@")[0]: address.partition(":")[0] for file, address in pointer.items()}
-    pointed = seen.pointed()
+    wanted, pointed = pointed_in(pointer), seen.pointed()
     moves = [
         f"{service} is on {pointed.get(service) or 'nothing'}, declared on {container}"
         for service, container in sorted(wanted.items())
@@ -75,7 +74,8 @@ def misdirected(pointer: dict[str, str], seen: Observation) -> str | None:
         for container, held in seen.record.reverted.items()
         if container in wanted.values()
     ]
-    return "; ".join([*moves, *gone, *taken_back]) or "the last switch was never verified"
+    edited = "the pointer was edited by hand" if seen.links.current != pointer else ""
+    return "; ".join([*moves, *gone, *taken_back]) or edited or "the last switch was never verified"
 
 
 def turned_away(settings: Settings, seen: Observation) -> str | None:

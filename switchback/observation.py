@@ -101,8 +101,14 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def pointed_in(files: Mapping[str, str]) -> dict[str, str]:
-    """Service to the container that has its traffic, but for what only has a share of it."""
-    return {file.partition("@")[0]: address.strip().partition(":")[0] for file, address in whole(files).items()}
+    """Service to the container that has its traffic, but for what only has a share of it.
+
+    Caddy reads the content, an address; nginx looks at the name, `service@container`, whatever the content says.
+    """
+    return {
+        (named := file.partition("@"))[0]: named[2] or address.strip().partition(":")[0]
+        for file, address in whole(files).items()
+    }
 
 
 def digest_of(content: bytes) -> str:

@@ -16,9 +16,11 @@ from tests.integration.world import World, web
 
 IDS = ("rollback",)
 COUNTS = (1, 5, 20)
+FULL_IDS = tuple(f"everything-on-{what}" for what in ("deploy", "rollback", "noop"))
 NOOP_IDS = ("noop-services", *(f"noop-{count}" for count in COUNTS))
 _PAIRS = 5
 _BAR = 1.5
+_BAKE = 3  # seconds
 
 
 def measure(ids: set[str]) -> Iterator[Figure]:
@@ -27,6 +29,8 @@ def measure(ids: set[str]) -> Iterator[Figure]:
         yield _rollback()
     if ids & set(NOOP_IDS):
         yield from _noop()
+    if ids & set(FULL_IDS):
+        yield from _everything_on()
 
 
 def _up(one: World) -> float:
@@ -73,6 +77,51 @@ def _noop() -> list[Figure]:
             for count, took in seconds.items()
         ),
     ]
+
+
+def _everything_on() -> list[Figure]:
+    """An environment with analysis, functional gate and maintenance page against one without, in turn.
+
+    Each round is a deploy into the standby slot, a rollback out of it, and an update with nothing to do.
+    """
+    ratios: dict[str, list[float]] = {what: [] for what in ("deploy", "rollback", "noop")}
+    with world("caddy") as plain, world("caddy") as full:
+        full.config |= {
+            "analysis": {"bake": _BAKE, "minRequests": 50, "synthetic": {"rate": 50}},
+            "gates": [{"name": "smoke", "service": "web", "command": ["true"]}],
+            "maintenance": {"page": "<p>Back in a moment.</p>"},
+        }
+        for one in (plain, full):
+            one.must_up()
+        for number in range(_PAIRS):
+            took = {one: _round(one, number) for one in (plain, full)}
+            for what, seconds in took[full].items():
+                waited = _BAKE if what == "deploy" else 0.0
+                ratios[what].append((seconds - waited) / took[plain][what])
+    words = {
+        "deploy": f"deploy with analysis, functional gate and maintenance page, less its bake of {_BAKE} s",
+        "rollback": "rollback by config with all that",
+        "noop": "`pulumi up` with nothing to do with all that",
+    }
+    return [
+        at_most(
+            f"everything-on-{what}",
+            f"{words[what]}, over the same without (median of {_PAIRS} pairs)",
+            statistics.median(found),
+            "×",
+            None,
+        )
+        for what, found in ratios.items()
+    ]
+
+
+def _round(one: World, number: int) -> dict[str, float]:
+    one.config["slots"]["green"] = {"imageTag": "2", "revision": number + 1}
+    one.config["activeSlot"] = "green"
+    seconds = {"deploy": _up(one)}
+    one.config["activeSlot"] = "blue"
+    seconds["rollback"] = _up(one)
+    return seconds | {"noop": _up(one)}
 
 
 def _small(number: int) -> dict[str, Any]:

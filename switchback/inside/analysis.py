@@ -18,6 +18,7 @@ from switchback.inside.synthetic import Synthesist, unanswered
 from switchback.inside.turn import pointed, rehearse, turn
 from switchback.judgement import Sample, Verdict, judge
 from switchback.metering import Cell, MeterError, ask
+from switchback.observation import pointed_in
 from switchback.pointer import whole
 from switchback.proxies import DRIVERS
 from switchback.record import Trial
@@ -36,7 +37,7 @@ class Watch:
 
     def __init__(self, spec: Analyse, claim: Claim, trial: Trial) -> None:
         self.spec, self.claim, self.trial = spec, claim, trial
-        old = {file.partition("@")[0]: address.partition(":")[0] for file, address in trial.before.items()}
+        old = pointed_in(trial.before)
         routed = [target for target in spec.targets if target.routes and target.service in old]
         # What is judged: each release on trial, and the one that had its traffic.
         self.pairs = [
@@ -104,7 +105,8 @@ class Watch:
                     return "lost", ()
                 if step := self.clock.step():
                     self.set_by += step
-                    since, whole_at = since + step, whole_at and whole_at + step
+                    # What was counted until now is told by another clock.
+                    since, whole_at = time.time(), whole_at and whole_at + step
                 over = time.monotonic() >= deadline
                 verdicts = self._judged(since, whole_at or time.time(), over=over)
                 if bad := [(t, v) for t, v in verdicts if v.kind == "fail"]:
@@ -125,7 +127,8 @@ class Watch:
                 )
                 if time.monotonic() - told >= _TELL_EVERY:
                     told = time.monotonic()
-                    tell(Event(kind="progress", reasons=_said(verdicts), number=time.time() - since))
+                    elapsed = time.monotonic() - deadline + _SETTLE + self.spec.bake
+                    tell(Event(kind="progress", reasons=_said(verdicts), number=elapsed))
 
     def _silent(self, verdicts: list[tuple[Target, Verdict]], since: float, share: int) -> tuple[str, ...]:
         """The releases of which nothing is heard though much should be, and which do not answer us either.

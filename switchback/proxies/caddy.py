@@ -18,12 +18,14 @@ from switchback.specs import Features, Target
 FILENAME = "caddy.json"
 PORT = 8080
 PROBE_PORT = 2020
-ADMIN = "unix//tmp/caddy-admin.sock"
+# On the volume that only proxy and toolbox mount, so that the toolbox can ask what is loaded (`inside/look.py`).
+SOCKET = "/run/switchback/caddy-admin.sock"
+ADMIN = f"unix/{SOCKET}"
 
 VALIDATE = ("caddy", "validate", "--config", "{file}")
 APPLY = ("caddy", "reload", "--config", f"/run/switchback/config/current/{FILENAME}", "--address", ADMIN)
 # `--environ`-free and without autosave: what is in the generation is all there is.
-RUN = f"{access.PREPARE}; exec caddy run --config /run/switchback/config/current/{FILENAME}"
+RUN = f"{access.PREPARE}; rm -f {SOCKET}; exec caddy run --config /run/switchback/config/current/{FILENAME}"
 _PLAIN = Features()
 ENV = {
     "XDG_DATA_HOME": "/tmp/caddy",  # noqa: S108 - a tmpfs of the proxy's own container

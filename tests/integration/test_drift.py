@@ -12,7 +12,7 @@ from docker.models.containers import Container
 
 from switchback.docker_host import Engine
 from switchback.observe import observe
-from switchback.proxies import DRIVERS
+from switchback.proxies import DRIVERS, caddy
 from tests.integration.breaking import config_file, in_toolbox, links, load, until, until_serves
 from tests.integration.sharing import BOTH, shared_world
 from tests.integration.world import World
@@ -153,6 +153,29 @@ def test_E3_another_configuration_in_the_running_proxy_is_seen_though_the_files_
     assert running == "by hand"
     done = repaired(world, f"configuration {digest} is declared, the proxy runs by hand", reloaded=True)
     assert "runs configuration" in done
+
+
+_TO_ADMIN = """
+import http.client, socket, sys
+class Admin(http.client.HTTPConnection):
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect(sys.argv[1])
+admin = Admin("localhost")
+admin.request("PUT", sys.argv[2], sys.argv[3], {"Content-Type": "application/json"})
+print(admin.getresponse().status)
+"""
+
+
+@pytest.mark.one_proxy
+def test_E3_a_change_through_caddys_admin_endpoint_is_seen_though_the_digest_is_right(world: World) -> None:
+    digest = links(world)["config/current"]
+    route = '{"match": [{"path": ["/by-hand"]}], "handle": [{"handler": "static_response", "status_code": 418}]}'
+    where = "/config/apps/http/servers/public/routes/0"
+    assert in_toolbox(world, "python3", "-c", _TO_ADMIN, caddy.SOCKET, where, route).strip() == "200"
+    until("the changed configuration runs", lambda: world.get("/by-hand")[0] == 418)
+    repaired(world, f"configuration {digest} is declared, the proxy runs {digest}, changed by hand", reloaded=True)
+    until("the declared configuration runs", lambda: world.get("/by-hand")[0] != 418)
 
 
 # The pointer.

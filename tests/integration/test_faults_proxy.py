@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from switchback.proxies import DRIVERS
+from switchback.proxies import DRIVERS, caddy
 from switchback.specs import Configure, Place, encode
 from tests.integration.breaking import (
     SLOW_ANSWERS,
@@ -86,7 +86,7 @@ def test_fault_08_a_configuration_that_is_valid_but_cannot_run_is_taken_back(wor
 
 def test_fault_09_a_dead_admin_endpoint_leaves_configuration_and_traffic_as_they_are(world: World) -> None:
     # nginx's is a signal to the process that this file names.
-    admin = {"caddy": "/tmp/caddy-admin.sock", "nginx": "/tmp/nginx.pid"}[world.kind]
+    admin = {"caddy": caddy.SOCKET, "nginx": "/tmp/nginx.pid"}[world.kind]
     before, proxy = links(world), world.part("proxy")
     assert proxy.exec_run(["rm", admin])[0] == 0
     world.config["services"]["web"]["routes"] = [{"path": "/"}, {"path": "/more"}]

@@ -90,6 +90,31 @@ def test_B2_a_failed_release_leaves_the_other_slot_untouched(world: World) -> No
     assert world.containers()[f"{world.name}-web-blue-1"] == before[f"{world.name}-web-blue-1"]
 
 
+def test_B5_with_both_slots_bad_it_is_said_what_is_and_either_way_out_works(world: World) -> None:
+    world.config["slots"]["green"] = {"imageTag": "3"}
+    warned = world.must_up()
+    assert "Warning" in warned.text or "warning" in warned.text
+    live = world.container("web", "blue", "1")
+    live.stop(timeout=1)
+    world.config["activeSlot"] = "green"
+    failed = world.up()
+    assert not failed.ok
+    assert "Gate failed: web 3 (green)" in failed.text
+    assert "Still serving: web 1 (blue), but its container is exited." in failed.text
+    assert world.get()[0] == 502
+    # Back to what served: it is started again, and the broken one is in nobody's way.
+    world.config["activeSlot"] = "blue"
+    world.must_up()
+    assert world.serving() == "1"
+    assert world.container("web", "blue", "1").id == live.id
+    # On to a good one, while what serves is dead.
+    world.container("web", "blue", "1").stop(timeout=1)
+    world.config["slots"]["green"] = {"imageTag": "2"}
+    world.config["activeSlot"] = "green"
+    world.must_up()
+    assert world.serving() == "2"
+
+
 def test_E1_services_are_switched_together_or_not_at_all(world: World) -> None:
     world.config["services"]["web"]["env"] = {"SERVICE_NAME": "web"}
     world.config["services"]["api"] = web(routes=[{"host": "api.example.com", "path": "/v1"}])

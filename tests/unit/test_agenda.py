@@ -169,7 +169,9 @@ def test_fault_11_a_pointer_that_was_changed_by_hand_is_put_back(kind: str) -> N
         ({}, "jobs is on nothing, declared on t-jobs-blue-1; web is on nothing, declared on t-web-blue-1"),
         (
             dict.fromkeys(seen.links.current, ""),
-            "jobs is on nothing, declared on t-jobs-blue-1; web is on nothing, declared on t-web-blue-1",
+            "jobs is on nothing, declared on t-jobs-blue-1; web is on nothing, declared on t-web-blue-1"
+            if kind == "caddy"
+            else "the pointer was edited by hand",  # nginx goes by the names alone
         ),
     ):
         todo = agenda(settings, releases, _linked(seen, current=current))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import socketserver
 import threading
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from switchback.inside.look import running, tree
+from switchback.inside.look import changed, running, tree
 from switchback.observation import Links, Observation, Seen, digest_of, read_links
 from switchback.proxies import DRIVERS
 from switchback.specs import Route, Target
@@ -102,6 +103,7 @@ def test_only_what_runs_is_running(status: str, runs: bool) -> None:
         ("web", " t-web-blue-1:8080\n"),  # as an editor leaves it
         ("web", "t-web-blue-1"),
         ("web@t-web-blue-1", "t-web-blue-1:8080"),  # nginx
+        ("web@t-web-blue-1", "t-web-green-2:8080"),  # nginx, renamed by hand: it looks at the name alone
     ],
 )
 def test_the_pointer_names_a_container_whichever_proxy_reads_it(file: str, content: str) -> None:
@@ -220,3 +222,43 @@ def test_E3_the_proxys_answer_is_its_configuration(answer: bytes, digest: str) -
         answering.start()
         assert running("127.0.0.1", server.getsockname()[1]) == digest
         answering.join()
+
+
+class _Admin(socketserver.StreamRequestHandler):
+    """Answers as Caddy's admin endpoint does, with what is loaded."""
+
+    loaded = b"{}"
+
+    def handle(self) -> None:
+        asked = self.rfile.readline()
+        while self.rfile.readline().strip():
+            pass
+        status = b"200 OK" if asked.startswith(b"GET /config/ ") else b"404 Not Found"
+        self.wfile.write(b"HTTP/1.0 %s\r\nContent-Type: application/json\r\n\r\n%s\n" % (status, self.loaded))
+
+
+@pytest.mark.parametrize(
+    ("loaded", "written", "by_hand"),
+    [
+        ('{"b": [1, 2], "a": {}}', '{\n  "a": {},\n  "b": [1, 2]\n}\n', False),  # order and white space say nothing
+        ('{"a": {}, "b": [1, 3]}', '{"a": {}, "b": [1, 2]}', True),
+        ("null", "{}", True),
+        ("no JSON", "{}", False),
+        ("{}", "no JSON", False),  # that the file was edited is seen by itself
+    ],
+)
+def test_E3_what_caddy_has_loaded_is_held_against_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loaded: str, written: str, by_hand: bool
+) -> None:
+    seen = {"config/current": "-> 0123456789ab", "config/0123456789ab/caddy.json": written}
+    socket_file = str(tmp_path / "s")
+    assert not changed(seen, socket_file)  # nobody to ask
+    monkeypatch.setattr(_Admin, "loaded", loaded.encode())
+    with socketserver.UnixStreamServer(socket_file, _Admin) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        assert changed(seen, socket_file) is by_hand
+        assert not changed({"config/current": "-> 0123456789ab", "config/0123456789ab/nginx.conf": ""}, socket_file)
+        server.shutdown()
+        thread.join()
+    assert not changed(seen, socket_file)  # a socket that nobody listens at

@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from switchback.inside import look
 from switchback.observation import Observation, read_links
 from switchback.proxies import DRIVERS, caddy, nginx
 from switchback.proxies.nginx_locations import marker
@@ -352,8 +353,10 @@ def test_C1_the_rehearsal_asks_each_service_for_its_own_health_path() -> None:
     assert rewritten == {path: uri.removeprefix("http://$switchback_target") for path, uri in asked.items()}
 
 
-def test_13_caddys_admin_endpoint_is_a_socket_in_its_own_container() -> None:
-    assert json.loads(caddy.config(ONE, "d", 30.0))["admin"]["listen"].startswith("unix//tmp/")
+def test_13_caddys_admin_endpoint_is_a_socket_that_only_the_toolbox_shares() -> None:
+    assert json.loads(caddy.config(ONE, "d", 30.0))["admin"]["listen"] == "unix//run/switchback/caddy-admin.sock"
+    assert look.CADDY_SOCKET == caddy.SOCKET
+    assert look.CADDY_FILE == caddy.FILENAME
 
 
 @pytest.mark.parametrize("kind", ["caddy", "nginx"])
