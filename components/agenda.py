@@ -12,7 +12,7 @@ from components.models import Settings
 from components.targets import Declared
 from components.trial import shares, watched
 from components.way_back import way_back
-from switchback.observation import LABEL, Observation, pointed_in
+from switchback.observation import Observation, pointed_in
 from switchback.proxies import DRIVERS, caddy
 from switchback.specs import Features, Target
 
@@ -119,8 +119,7 @@ def _pointed_targets(declared: Declared, seen: Observation) -> list[Target]:
     for service, container in dict.fromkeys([*seen.pointed().items(), *before.items()]):
         like, held = by_service.get(service), seen.containers.get(container)
         if like and held:
-            slot, release = held.labels.get(f"{LABEL}slot", ""), held.labels.get(f"{LABEL}release", "")
-            found.append(msgspec.structs.replace(like, container=container, slot=slot, release=release))
+            found.append(held.as_target(like))
     return found
 
 
@@ -131,10 +130,7 @@ def _lately(declared: Declared, seen: Observation, known: set[str]) -> list[str]
     return sorted(
         name
         for name, held in seen.containers.items()
-        if held.labels.get(f"{LABEL}service") in routed
-        and held.status == "running"
-        and name not in known
-        and name not in pointed
+        if held.label("service") in routed and held.status == "running" and name not in known and name not in pointed
     )
 
 

@@ -14,7 +14,7 @@ import msgspec
 
 from components.models import Settings
 from components.targets import Declared, made_from, made_with, settings_digest
-from switchback.observation import LABEL, Observation, Seen
+from switchback.observation import Observation, Seen
 from switchback.specs import Target
 
 _SHOWN = 10  # differences named in a sentence
@@ -66,7 +66,7 @@ def _what_differs(settings: Settings, target: Target, container: Seen, held: Map
     then = made_with(container)
     secrets = settings.services[target.service].secret_env
     if then is None:
-        digest = container.labels.get(f"{LABEL}settings", "")
+        digest = container.label("settings")
         other = digest not in ("", settings_digest(settings, target.service, target.slot))  # type: ignore[arg-type]
         changed = sorted(name for name, value in held.items() if value != secrets[name].get_secret_value())
         which = f" (secretEnv: {', '.join(changed)})" if changed else ""

@@ -12,7 +12,7 @@ import msgspec
 from components.models import Settings
 from components.names import container_name, part_name, release_name
 from components.values import SlotName
-from switchback.observation import LABEL, Observation, Seen
+from switchback.observation import Observation, Seen
 from switchback.specs import Probe, Route, Target
 
 
@@ -105,7 +105,7 @@ def made_from(settings: Settings, service: str, slot: SlotName) -> dict[str, Any
 def made_with(container: Seen) -> dict[str, Any] | None:
     """What a release's container says that it was made from; None for one of an older version, which has a digest."""
     try:
-        made = json.loads(container.labels.get(f"{LABEL}settings", ""))
+        made = json.loads(container.label("settings"))
     except ValueError:
         return None
     return made if isinstance(made, dict) else None

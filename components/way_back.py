@@ -6,7 +6,7 @@ import re
 
 from components.models import Settings
 from components.targets import Declared
-from switchback.observation import LABEL, Observation, Seen
+from switchback.observation import Observation, Seen
 from switchback.specs import Target
 
 _SET = "pulumi config set --path {}"
@@ -18,7 +18,7 @@ def way_back(settings: Settings, declared: Declared, seen: Observation) -> tuple
     coming = [t for t in declared.desired if t.container != getattr(pointed.get(t.service), "name", "")]
     # One activeSlot can take all back only to one slot.
     followers = [pointed.get(t.service) for t in declared.desired if not settings.services[t.service].active_slot]
-    together = len({held.labels.get(f"{LABEL}slot") for held in followers if held}) == 1
+    together = len({held.label("slot") for held in followers if held}) == 1
     back = [line for t in coming if (held := pointed.get(t.service)) for line in _declare(settings, t, held, together)]
     anew = [f"slots.{t.slot}.revision {settings.slots[t.slot].revision + 1}" for t in coming]  # type: ignore[index]
     return (
@@ -34,8 +34,7 @@ def _line(commands: list[str], why: str) -> str:
 
 def _declare(settings: Settings, target: Target, held: Seen, together: bool) -> list[str]:
     """What makes the declaration of a service be what serves it."""
-    label = {key: held.labels.get(f"{LABEL}{key}", "") for key in ("slot", "release", "tag")}
-    slot, tag = label["slot"], label["tag"]
+    slot, tag = held.label("slot"), held.label("tag")
     if not (slot and tag):
         return []  # no release: someone pointed the proxy at another container by hand
     commands = []
@@ -46,7 +45,7 @@ def _declare(settings: Settings, target: Target, held: Seen, together: bool) -> 
     now = next((own for name, own in settings.slots.items() if name == slot), None)
     if now is None or now.image_tag != tag:
         commands.append(_SET.format(f"slots.{slot}.imageTag {tag}"))
-    suffix = re.fullmatch(rf"{re.escape(tag)}-r([0-9]+)", label["release"])
+    suffix = re.fullmatch(rf"{re.escape(tag)}-r([0-9]+)", held.label("release"))
     revision = int(suffix[1]) if suffix else 1
     if revision != (now.revision if now else 1):
         commands.append(_SET.format(f"slots.{slot}.revision {revision}"))

@@ -9,7 +9,6 @@ from switchback.claimed import run_claimed
 from switchback.docker_host import Engine
 from switchback.errors import EngineError, ProcedureFailed
 from switchback.events import Event
-from switchback.observation import LABEL
 from switchback.observe import observe
 from switchback.retire import retire
 from switchback.serving import next_steps, still_serving
@@ -70,10 +69,7 @@ def _test_what_serves(engine: Engine, spec: Analyse) -> None:
     for target in spec.targets:
         held = seen.containers.get(pointed.get(target.service, ""))
         if held:
-            slot, release = held.labels.get(f"{LABEL}slot", ""), held.labels.get(f"{LABEL}release", "")
-            tag = held.labels.get(f"{LABEL}tag", "")
-            old = msgspec.structs.replace(target, container=held.name, slot=slot, release=release, version=tag)
-            targets.append(old)
+            targets.append(held.as_target(target))
     now = {target.service: target.container for target in targets}
     moved = {target.container: now.get(target.service, "") for target in spec.targets}
     for test in spec.tests:

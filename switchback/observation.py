@@ -11,6 +11,7 @@ import msgspec
 from switchback.pointer import whole
 from switchback.proxies.maintenance import FILE, FOLDER
 from switchback.record import Record
+from switchback.specs import Target
 
 LABEL = "switchback."  # prefix of the labels on every container that Switchback makes
 ENVIRONMENT = f"{LABEL}environment"
@@ -32,14 +33,27 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     networks: tuple[str, ...] = ()
     restarted_at: float = 0.0  # unix time of the Engine's clock; 0 when it was never stopped, or not looked at
 
+    def label(self, key: str) -> str:
+        """What one of our own labels says; empty where it is not there."""
+        return self.labels.get(f"{LABEL}{key}", "")
+
+    def as_target(self, like: Target) -> Target:
+        """This release as a target, and for the rest like another release of its service."""
+        return msgspec.structs.replace(
+            like,
+            container=self.name,
+            slot=self.label("slot"),
+            release=self.label("release"),
+            version=self.label("tag"),
+        )
+
     @property
     def replaced(self) -> str:
         """Why a container with the environment's label is none that Switchback made, or empty when it is one."""
         made = self.labels.get(IMAGE)
         if made and made != self.image_id:
             return f"it runs image {short(self.image_id)}, not {short(made)} as it was made"
-        known = f"{LABEL}part" in self.labels or f"{LABEL}service" in self.labels
-        return "" if known else "it was not made by Switchback"
+        return "" if self.label("part") or self.label("service") else "it was not made by Switchback"
 
 
 class Links(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,14 +100,14 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     def restarted(self, container: str) -> bool:
         """Whether a container that runs was started again after the last switch was verified."""
         seen = self.containers.get(container)
-        if seen is None or seen.labels.get(f"{LABEL}part") == "toolbox":
+        if seen is None or seen.label("part") == "toolbox":
             return False  # nothing is verified of a toolbox
         # What seems to come from the future was started before the clock was set back.
         return 0 < self.links.verified_at < seen.restarted_at <= self.now
 
     def part(self, part: str) -> Seen | None:
         """The proxy, the toolbox or the database, so far as it exists."""
-        return next((seen for seen in self.containers.values() if seen.labels.get(f"{LABEL}part") == part), None)
+        return next((seen for seen in self.containers.values() if seen.label("part") == part), None)
 
     def pointed(self) -> dict[str, str]:
         """Service to the container that the proxy's pointer names, whichever proxy wrote it."""

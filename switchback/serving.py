@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from switchback.docker_host import Engine
-from switchback.observation import LABEL
 from switchback.observe import observe
 from switchback.specs import Place
 
@@ -30,7 +29,7 @@ def still_serving(engine: Engine, place: Place) -> str:
         if seen is None:
             lines.append(f"{service} points to {name}, which does not exist")
             continue
-        release, slot = seen.labels.get(f"{LABEL}release", "?"), seen.labels.get(f"{LABEL}slot", "?")
+        release, slot = seen.label("release") or "?", seen.label("slot") or "?"
         trouble = "" if seen.status == "running" else f", but its container is {seen.status}"
         lines.append(f"{service} {release} ({slot}){trouble}")
     proxy = observation.containers.get(place.proxy)
