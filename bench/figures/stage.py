@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
 import subprocess
@@ -20,6 +21,7 @@ from docker.models.containers import Container
 from switchback.proxies import DRIVERS
 
 PORT = 8080
+_USER = 10001
 _CLIENTS = 32
 _BACKEND = f"""\
 pid /tmp/nginx.pid; error_log stderr; worker_processes 1; events {{ worker_connections 4096; }}
@@ -106,6 +108,7 @@ class Stage:
             (folder / file).write_text(text)
         for path in (folder, *folder.rglob("*")):
             path.chmod(0o755)
+        os.chown(folder, _USER, _USER)
         return folder
 
     def _run(self, name: str, image: str, folder: Path, command: str, **more: Any) -> Container:
@@ -115,10 +118,10 @@ class Stage:
             network=self.name,
             entrypoint=["/bin/sh", "-c", command],
             detach=True,
-            user="10001:10001",
+            user=f"{_USER}:{_USER}",
             read_only=True,
             tmpfs={"/tmp": ""},  # noqa: S108 - the container's own
-            volumes={str(folder): {"bind": "/run/switchback", "mode": "ro"}},
+            volumes={str(folder): {"bind": "/run/switchback", "mode": "rw"}},
             **more,
         )
         self._running.append(container)

@@ -80,11 +80,12 @@ class Behind:
         self.releases = {target.slot: self._release(target) for target in (self.blue, self.green)}
         self._state.mkdir()
         self._lines.mkdir()
-        os.chown(self._lines, _USER, _USER)
+        for folder in (self._state, self._lines):
+            os.chown(folder, _USER, _USER)
         self.point(self.driver.pointer([self.blue]))
         text = self.driver.config([self.blue, self.green], "d", 5.0, self._features)
         self._put("config", "d", {self.driver.FILENAME: text}, "current")
-        mounts = {str(self._state): {"bind": "/run/switchback", "mode": "ro"}}
+        mounts = {str(self._state): {"bind": "/run/switchback", "mode": "rw"}}
         if self._meter == "there":
             mounts[str(self._lines)] = {"bind": "/run/meter", "mode": "rw"}
         small = {"/run/meter": f"size=64k,uid={_USER},mode=0750"} if self._meter == "small" else {}
