@@ -22,8 +22,8 @@ from switchback.specs import Route, Target
 
 FLOOR = {"caddy": 0.85, "nginx": 0.95}
 IDS = tuple(f"{what}-{proxy}" for what in ("throughput", "p99", "cpu") for proxy in FLOOR)
-_PAIRS = 12  # half of them with either slot live
-_SECONDS = 3  # of each run
+_PAIRS = 24  # half of them with either slot live
+_SECONDS = 2  # of each run
 
 
 def measure(ids: set[str]) -> Iterator[Figure]:
