@@ -5,6 +5,7 @@ from functools import partial
 import msgspec
 import pulumi
 
+from components.database import DATABASE
 from components.deployment import Deployment, DeploymentArgs
 from components.differences import differences, secret_names
 from components.functional_gate import gate_images
@@ -13,15 +14,17 @@ from components.image import recipes
 from components.lean import keep_lean
 from components.leftovers import CONTAINER, NETWORK, before_making
 from components.names import part_name
+from components.schema_contract import judge_contracts, schema_query
 from components.settings import SettingsError, read_settings
 from components.targets import as_made, declared, image_key, image_of, wanted_images
+from switchback.database import embedded_url, look_at_schema
 from switchback.docker_host import Engine
 from switchback.errors import EngineError
 from switchback.lease import in_the_way
 from switchback.leftovers import remove_leftover_container, remove_leftover_network
 from switchback.locks import lock_notices
 from switchback.observe import observe, values_of
-from switchback.preflight import look_for_images, moved_tags, port_problem
+from switchback.preflight import image_labels, look_for_images, moved_tags, port_problem
 
 settings, environment = read_settings(), pulumi.get_stack()
 for sentence in lock_notices(pulumi.get_project(), environment):
@@ -35,7 +38,12 @@ try:
     needed = wanted_images(settings, environment, releases.desired, seen)
     tested = gate_images(settings, releases.desired, seen)
     found = look_for_images(engine, needed | tested, recipes(settings, releases.desired))
-    problems = list(found.problems.values())
+    asked = schema_query(settings, lambda: embedded_url(engine, environment, DATABASE))
+    schema, unknown = look_at_schema(engine, environment, seen, asked)
+    spare = wanted_images(settings, environment, releases.standby, seen)
+    labels = image_labels(engine, {**needed, **spare}.values() if asked else ())
+    judged = judge_contracts(settings, releases, seen, schema, unknown, labels)
+    problems = [*found.problems.values(), *judged.refused]
     if settings.proxy.kind != "none":
         proxy, own = part_name(environment, "proxy"), settings.proxy
         problems.append(port_problem(engine, seen, proxy, own.address, own.http_port))
@@ -43,7 +51,6 @@ try:
         raise SettingsError([problem for problem in problems if problem])
 
     # A standby release that cannot be made is no reason to refuse the way back: it stays out, and is named.
-    spare = wanted_images(settings, environment, releases.standby, seen)
     only_spare = {key: image for key, image in spare.items() if key not in needed}
     not_found = look_for_images(engine, only_spare, recipes(settings, releases.standby))
     moved = moved_tags(engine, seen, {t: image_of(settings, t) for t in (*releases.desired, *releases.standby)})
@@ -63,7 +70,7 @@ for sentence in not_found.problems.values():
     pulumi.log.warn(f"{sentence}; the standby slot goes without it, so a switch to it would be refused")
 for key, sentence in not_found.to_build.items():
     pulumi.log.warn(f"{key}: {sentence} when it shall take the traffic; until then the standby slot goes without it")
-for sentence in [*moved, *taken_names(seen, environment, releases)]:
+for sentence in [*judged.said, *moved, *taken_names(seen, environment, releases)]:
     pulumi.log.warn(sentence)
 for difference in differences(settings, releases, seen, held):
     (pulumi.log.warn if difference.active else pulumi.log.info)(difference.sentence)
@@ -92,5 +99,6 @@ deployment = Deployment(
 pulumi.export("activeSlot", settings.active_slot)
 pulumi.export("live", deployment.live)
 pulumi.export("releases", deployment.releases)
+pulumi.export("schema", msgspec.to_builtins(schema))
 pulumi.export("services", deployment.services)
 pulumi.export("url", deployment.url)

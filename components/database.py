@@ -10,8 +10,8 @@ import pulumi
 import pulumi_docker as docker
 from pulumi_command import local
 
+from components.database_models import DatabaseSettings
 from components.hardening import hardened, labels
-from components.models import DatabaseSettings
 from components.names import part_name
 from components.procedure import procedure
 from switchback.observation import LABEL

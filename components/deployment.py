@@ -85,6 +85,8 @@ class Deployment(pulumi.ComponentResource):
         ready: list[pulumi.Resource] = [toolbox.ready]
         parts = [(toolbox.container, settings.toolbox.resources)]
         database_url: pulumi.Output[str] | None = None
+        if settings.database.url:
+            database_url = pulumi.Output.secret(settings.database.url.get_secret_value())
         if settings.database.embedded:
             database = Database(
                 "database",

@@ -12,6 +12,7 @@ from typing import Literal
 from pydantic import Field
 
 from components.analysis_models import AnalysisSettings, RolloutSettings
+from components.database_models import ContractSettings, DatabaseSettings
 from components.maintenance_models import MaintenanceSettings
 from components.release_models import BuildSettings, FunctionalGateSettings
 from components.values import (
@@ -51,6 +52,11 @@ class SlotSettings(Model):
     revision: int = Field(default=1, ge=1, description="Raise it to release changed settings under the same tag.")
     env: dict[EnvName, EnvValue] = Field(
         default={}, description="Environment variables of this release only; they win over the service's own."
+    )
+    contract: ContractSettings | None = Field(
+        default=None,
+        alias="schema",
+        description="Which versions of the database's schema this release can run on, where its image does not say so.",
     )
 
 
@@ -155,17 +161,6 @@ class ProxySettings(Model):
     def image_ref(self) -> str:
         """The image that runs: the configured one, or the kind's default."""
         return self.image or DEFAULT_PROXY_IMAGE[self.kind]
-
-
-class DatabaseSettings(Model):
-    """PostgreSQL beside the services."""
-
-    embedded: bool = Field(
-        default=False,
-        description="Run PostgreSQL in the environment; services get DATABASE_URL. Its password is made once.",
-    )
-    image: ImageRef = Field(default="postgres:17", description="Image of the embedded PostgreSQL.")
-    resources: Resources = Field(default=Resources(), description="Limits of its container.")
 
 
 class ToolboxSettings(Model):

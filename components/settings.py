@@ -12,6 +12,7 @@ import pulumi
 from pulumi.runtime import config as runtime_config
 from pydantic import BaseModel, ValidationError
 
+from components.database_models import contradictions as contradicting_database
 from components.models import Settings
 from components.names import NAME, RESERVED_SERVICES
 from components.release_models import contradictions as contradicting_gates
@@ -203,6 +204,8 @@ def _contradictions(raw: Mapping[str, Any], secret_keys: set[str]) -> Iterator[s
             routes.setdefault(where, name)
         if given and service.get("port") is None:
             yield f"services/{name}/port: is missing, but the service has routes"
+    own_slots = _mapping(raw.get("slots"))
+    yield from contradicting_database(raw.get("database"), own_slots, encrypted="database" in secret_keys)
     yield from contradicting_gates(raw.get("gates"), services, encrypted="gates" in secret_keys)
 
 

@@ -97,7 +97,7 @@ def made_from(settings: Settings, service: str, slot: SlotName) -> dict[str, Any
     own = settings.services[service]
     made: dict[str, Any] = own.model_dump(mode="json", by_alias=True, include=_MADE_FROM)
     made["env"] = {**own.env, **settings.slots[slot].env}
-    secret = {*own.secret_env, *(["DATABASE_URL"] if settings.database.embedded else [])}
+    secret = {*own.secret_env, *(["DATABASE_URL"] if settings.database.embedded or settings.database.url else [])}
     made["secretEnv"] = sorted(secret - made["env"].keys())
     return made
 

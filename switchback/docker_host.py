@@ -255,6 +255,14 @@ class Engine:
         ids = {tag: str(entry["Id"]) for entry in held for tag in entry["RepoTags"] or ()}
         return {reference: ids[tag] for reference, tag in plain.items() if tag in ids}
 
+    def image_labels(self, reference: str) -> dict[str, str] | None:
+        """The labels of an image that the Engine holds; None when it holds none of that name."""
+        try:
+            with self._readable(f"look for {reference}"):
+                return dict(self._api.inspect_image(reference)["Config"]["Labels"] or {})
+        except (NotFound, ImageNotFound):
+            return None
+
     def registry_refusal(self, reference: str) -> str:
         """Why the registry does not give this image; empty when it does."""
         try:

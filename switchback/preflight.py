@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -43,6 +43,12 @@ def look_for_images(engine: Engine, wanted: Mapping[str, str], recipes: Mapping[
             unsaid = f", and {service}/build does not say how to build it" if service else ""
             problems[key] = f"{key}: {nowhere}{unsaid}"
     return Images(problems=problems, to_build=to_build, missing=missing)
+
+
+def image_labels(engine: Engine, references: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Image to its labels, of those that the Docker host has."""
+    found = {reference: engine.image_labels(reference) for reference in sorted(references)}
+    return {reference: labels for reference, labels in found.items() if labels is not None}
 
 
 def moved_tags(engine: Engine, seen: Observation, made_from: Mapping[Target, str]) -> list[str]:

@@ -28,8 +28,8 @@ UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow]
 FULL: dict[str, Any] = {
     "activeSlot": "blue",
     "slots": {
-        "blue": {"imageTag": "1.4.0", "revision": 1, "env": {"FEATURE_X": "off"}},
-        "green": {"imageTag": "1.5.0", "revision": 2, "env": {"FEATURE_X": "on"}},
+        "blue": {"imageTag": "1.4.0", "revision": 1, "env": {"FEATURE_X": "off"}, "schema": {"min": "7", "max": "12"}},
+        "green": {"imageTag": "1.5.0", "revision": 2, "env": {"FEATURE_X": "on"}, "schema": {"versions": ["12"]}},
     },
     "services": {
         "web": {
@@ -76,6 +76,7 @@ FULL: dict[str, Any] = {
         "embedded": True,
         "image": "postgres:17",
         "resources": {"memory": "1g", "cpus": 1, "pids": 512},
+        "schema": {"kind": "golang-migrate", "table": "shop.schema_migrations"},
     },
     "toolbox": {
         "image": "switchback/toolbox:local",
@@ -111,6 +112,15 @@ FULL: dict[str, Any] = {
         "allow": ["10.0.0.0/8"],
     },
 }
+
+# What can't stand beside these.
+OTHER_DATABASES: tuple[dict[str, Any], ...] = (
+    {
+        "url": "postgresql://shop:correct-horse@db.example.com:5432/shop?sslmode=verify-full",
+        "schema": {"kind": "django", "app": "shop"},
+    },
+    {"embedded": True, "schema": {"kind": "query", "query": "SELECT max(version) FROM migrations"}},
+)
 
 # The places that keep whatever text they are given. All others refuse what could mean something to a shell.
 VERBATIM = re.compile(
@@ -154,7 +164,9 @@ def full() -> dict[str, Any]:
 
 
 def parse(raw: dict[str, Any], *, environment: str = "production") -> Settings:
-    return parse_settings(raw, secret_keys={"services", "gates"}, environment=environment)
+    database = raw.get("database")
+    own = {"database"} if isinstance(database, dict) and "url" in database else set()
+    return parse_settings(raw, secret_keys={"services", "gates"} | own, environment=environment)
 
 
 def errors_of(raw: dict[str, Any], **more: Any) -> list[str]:
@@ -242,7 +254,8 @@ def test_the_example_uses_every_key() -> None:
             case _:
                 return set()
 
-    assert used(parse(full())) == known(Settings)
+    others = [parse(put(full(), ("database",), other)) for other in OTHER_DATABASES]
+    assert set().union(*(used(one) for one in (parse(full()), *others))) == known(Settings)
 
 
 def test_units_and_defaults() -> None:
@@ -551,6 +564,17 @@ def test_security_3_a_text_is_kept_as_it_is_or_refused(path: Path) -> None:
             assert [line for line in errors_of(raw) if line.startswith(f"{where}: ")], text
 
 
+@pytest.mark.parametrize(("number", "key"), [(0, "url"), (0, "schema/app"), (1, "schema/query")])
+def test_security_3_a_text_of_another_database_is_kept_as_it_is_or_refused(number: int, key: str) -> None:
+    path = ("database", *key.split("/"))
+    for text in HOSTILE:
+        raw = put(put(full(), ("database",), OTHER_DATABASES[number]), path, text)
+        if key == "schema/query" and "\0" not in text:
+            assert at(dumped(parse(raw)), path) == text  # handed to the database, and to no shell
+        else:
+            assert [line for line in errors_of(raw) if line.startswith(f"database/{key}: ")], text
+
+
 @pytest.mark.parametrize(
     "path", [("slots", "blue", "env"), ("slots",), ("services",), ("services", "web", "env")], ids=shown
 )
@@ -582,6 +606,49 @@ def test_G2_plain_text_secrets_are_refused() -> None:
         "gates/1/secretEnv: is stored in plain text; set each with"
         " `pulumi config set --secret --path 'switchback:gates[1].secretEnv.LOGIN'`",
     ]
+
+
+def test_G2_the_address_of_a_database_is_a_secret() -> None:
+    url = f"postgresql://shop:{CANARY}@db.example.com/shop"
+    raw = put(full(), ("database",), {"url": url})
+    raw["slots"] = {"blue": {"imageTag": "1"}, "green": {"imageTag": "2"}}
+    checked = parse(raw)
+    assert checked.database.url is not None
+    assert checked.database.url.get_secret_value() == url
+    assert CANARY not in f"{checked!r} {checked} {checked.model_dump_json()}"
+    with pytest.raises(SettingsError) as caught:
+        parse_settings(raw, secret_keys={"services", "gates"}, environment="production")
+    assert caught.value.errors == [
+        "database/url: is stored in plain text; set it with `pulumi config set --secret --path switchback:database.url`"
+    ]
+    # Of one that is none, nothing is shown either.
+    [error] = errors_of(put(raw, ("database", "url"), f"mysql://shop:{CANARY}@db/shop"))
+    assert error == "database/url: is not an address such as postgresql://user:password@host:5432/name"
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "complaint"),
+    [
+        (("database", "schema"), {"kind": "liquibase"}, "database/schema/kind: 'liquibase' is not one of"),
+        (("database", "schema"), {"kind": "django"}, "database/schema: set app with kind django, and only there"),
+        (("database", "schema"), {"kind": "query"}, "database/schema: set query with kind query, and only there"),
+        (("database", "schema"), {"kind": "flyway", "app": "shop"}, "database/schema: set app with kind django"),
+        (("database", "schema", "table"), "a.b.c", "database/schema/table: 'a.b.c' is not a name"),
+        (("database", "url"), "postgresql://a@b/c", "database/url: embedded is true, so there are two databases"),
+        (("database",), {"schema": {"kind": "flyway"}}, "database/schema: there is no database; set embedded, or url"),
+        (("database",), {"embedded": True}, "slots/blue/schema: has no effect; database/schema says where"),
+        (("slots", "blue", "schema"), {"min": "9", "max": "7"}, "slots/blue/schema: min is greater than max"),
+        (
+            ("slots", "blue", "schema"),
+            {"min": "7", "versions": ["7"]},
+            "slots/blue/schema: set either versions, or min and max",
+        ),
+        (("slots", "blue", "schema"), {"max": "ae12f"}, "slots/blue/schema: max begins with no number"),
+        (("slots", "blue", "schema", "max"), "a b", "slots/blue/schema/max: 'a b' is not a schema version"),
+    ],
+)
+def test_D5_what_is_wrong_with_a_schema_is_said(path: Path, value: Any, complaint: str) -> None:
+    assert [line for line in errors_of(put(full(), path, value)) if line.startswith(complaint)]
 
 
 def _hidden(value: str) -> list[Any]:
