@@ -167,7 +167,9 @@ def test_fault_11_empty_pointer_and_configuration_files_are_noticed_and_rewritte
     emptied = f"for f in /run/switchback/pointer/current/* {config_file(world)}; do : >$f; done"
     in_toolbox(world, "sh", "-c", emptied)
     noticed = world.pulumi("preview", "--diff").text
-    assert "web is on nothing, declared on" in noticed
+    # nginx goes by the names of the files, and still knows where to.
+    said = {"caddy": "web is on nothing, declared on", "nginx": "the pointer was edited by hand"}
+    assert said[world.kind] in noticed
     assert "is declared, none runs" in noticed
     # A proxy that starts now waits for a configuration instead of ending over and over.
     crash_proxy(world)
