@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import statistics
+import sys
 from collections.abc import Iterator
 
 from bench.figure import Figure, at_most
@@ -59,6 +60,8 @@ def _deploys(proxy: str) -> list[Figure]:
 
 
 def _lost(what: str, words: str, proxy: str, tally: Tally) -> list[Figure]:
+    for reason in tally.reasons:
+        print(f"  lost: {reason}", file=sys.stderr)
     return [
         at_most(
             f"lost-{what}-{proxy}-{KIND_IDS[kind]}",
